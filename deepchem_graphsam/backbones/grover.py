@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from deepchem_graphsam.backbones.grover_config import PRESETS, GROVERConfig
 from deepchem_graphsam.backbones.grover_layers import (Block, InputLayer,
-                                                       OutputLayer,
-                                                       feed_forward, xavier)
+                                                       OutputLayer, xavier)
 from deepchem_graphsam.backbones.network import BranchedHead
 from deepchem_graphsam.data.batch import MolBatch
 from deepchem_graphsam.nn.adjacency import Lists
 from deepchem_graphsam.nn.classes import Classes, joint_hash, refine, row_hash
+from deepchem_graphsam.nn.feed_forward import feed_forward
 from deepchem_graphsam.nn.message_networks import random_depths
 from deepchem_graphsam.nn.segments import AttentionReadout
 
@@ -156,10 +156,14 @@ class GROVER(nn.Module):
 
     def head(self, d_in: int, n_outputs: int) -> BranchedHead:
         """The published head: a network for what comes from atom states, one for bonds'."""
-        half = self.output_dim // 2
+        half, config = self.output_dim // 2, self.config
         head = BranchedHead([
-            feed_forward(d_in - half, n_outputs, self.config) for _ in range(2)
-        ], self.output_dim, self.config.disagreement)
+            nn.Sequential(
+                nn.Dropout(config.dropout),
+                *feed_forward(d_in - half, config.d_head, n_outputs,
+                              config.n_head_layers, config.activation,
+                              config.dropout)) for _ in range(2)
+        ], self.output_dim, config.disagreement)
         xavier(head)
         return head
 

@@ -100,17 +100,6 @@ class OutputLayer(nn.Module):
         return self.dropout(self.norm(self.second(x)))
 
 
-def feed_forward(width: int, n_outputs: int,
-                 config: GROVERConfig) -> nn.Sequential:
-    d, layers = config.d_head, []
-    activation = Activation(config.activation)  # one, used after every layer
-    for _ in range(config.n_head_layers - 1):
-        layers += [nn.Dropout(config.dropout), nn.Linear(width, d), activation]
-        width = d
-    return nn.Sequential(*layers, nn.Dropout(config.dropout),
-                         nn.Linear(width, n_outputs))
-
-
 def xavier(module: nn.Module) -> None:
     """The release's initialisation, but that gains and slopes do not start at 0.
 
