@@ -26,7 +26,7 @@ SMALL = {
     },
 }
 # CMPNN multiplies messages with messages: at a constant 1e-3 it diverges in the end.
-RATE = {"gcn": 3e-3, "mpnn": 3e-3, "dmpnn": 3e-3, "cmpnn": 3e-4}
+RATE = {"gcn": 3e-3, "mpnn": 3e-3, "dmpnn": 3e-3, "cmpnn": 1e-3}
 backbones = pytest.mark.parametrize("backbone", sorted(SMALL))
 
 

@@ -177,7 +177,18 @@ def test_cmpnn_bond_by_bond(batch, options):
 
 def test_cmpnn_reads_atoms_by_a_gru(batch):
     """Each molecule through `torch.nn.GRU` alone, then the mean of the atoms."""
-    net = CMPNN(CMPNNConfig(**WIDTHS)).double()
+    same_as_gru(CMPNN(CMPNNConfig(**WIDTHS)).double(), batch)
+
+
+def test_cmpnn_learns_from_symmetric_atoms():
+    """They are equally large where the readout looks for the largest."""
+    molecules = MolBatch.from_graphs(ChempropFeaturizer().featurize(SMILES))
+    same_as_gru(
+        CMPNN(CMPNNConfig(d_model=8)).double(),
+        molecules.to(dtype=torch.float64))
+
+
+def same_as_gru(net: CMPNN, batch: MolBatch) -> None:
     with torch.no_grad():
         net.readout.bias.normal_()
         for parameter in net.readout.gru.parameters():
@@ -186,23 +197,13 @@ def test_cmpnn_reads_atoms_by_a_gru(batch):
     for i in range(len(batch)):
         one = batch.select([i])
         x = net.encode(one)
-        first = x.max(0).values.expand(2, 1, -1).contiguous()
+        first = x.amax(0).expand(2, 1, -1).contiguous()
         states, _ = net.readout.gru(
             F.relu(x + net.readout.bias)[:, None], first)
         found.append(F.relu(net.W_o(states[:, 0])).mean(0))
     ours = net(batch)
     close(ours, torch.stack(found))
     same_gradients(net, ours, torch.stack(found))
-
-
-def test_equal_messages_share_the_gradient_of_the_largest(batch):
-    """Symmetric bonds send equal messages: no molecule's gradient may depend on their order."""
-    from deepchem_graphsam.nn.boost import largest_of
-    x = torch.ones(len(batch.bonds), 3, dtype=torch.float64, requires_grad=True)
-    target = batch.bond_index[1]
-    largest_of(x, target, batch.entering).sum().backward()
-    degree = torch.bincount(target, minlength=len(batch.atoms))
-    close(x.grad, (1 / degree[target].double())[:, None].expand(-1, 3))
 
 
 # --- torch_geometric's operators ------------------------------------------------------

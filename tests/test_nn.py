@@ -15,7 +15,8 @@ from deepchem_graphsam.nn.activations import mish
 from deepchem_graphsam.nn.distances import topological_distances
 from deepchem_graphsam.nn.gru import library_gru, molecule_gru
 from deepchem_graphsam.nn.norms import ScaleNorm, StandardNorm
-from deepchem_graphsam.nn.segments import segment_max, segment_mean, take_rows
+from deepchem_graphsam.nn.largest import largest_of
+from deepchem_graphsam.nn.segments import segment_mean, take_rows
 from deepchem_graphsam.nn.sequences import Sequences
 
 SIZES = np.array([3, 1, 7, 7, 2, 5])
@@ -93,8 +94,22 @@ def test_segments():
     parts = x.split(SIZES.tolist())
     assert_equal(segment_mean(x, index, n_atoms),
                  torch.stack([p.mean(0) for p in parts]), [x])
-    assert_equal(segment_max(x, n_atoms),
+    assert_equal(largest_of(x, index, len(SIZES)),
                  torch.stack([p.amax(0) for p in parts]), [x])
+
+
+def test_equal_rows_share_the_gradient_of_the_largest():
+    """Whatever the sign of the gradient: `assert_equal` takes both."""
+    few = random(5, 6)
+    rows = torch.tensor([0, 1, 1, 2, 0, 3, 3, 3,
+                         4])  # rows 1 and 3 several times
+    group = torch.tensor([3, 1, 1, 3, 0, 0, 0, 0, 1])  # nothing in group 2
+    expected = [few[rows[group == g]] for g in range(4)]
+    assert_equal(
+        largest_of(few[rows], group, 4),
+        torch.stack([
+            p.amax(0) if len(p) else torch.zeros_like(few[0]) for p in expected
+        ]), [few])
 
 
 def test_rows_taken_twice_add_up():

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from deepchem_graphsam.backbones.config import BackboneConfig, check_choice, check_columns
 from deepchem_graphsam.data.batch import MolBatch
 from deepchem_graphsam.nn.activations import ACTIVATIONS, Activation
-from deepchem_graphsam.nn.boost import largest_of
 from deepchem_graphsam.nn.feed_forward import PairLinear, feed_forward
 from deepchem_graphsam.nn.gru import molecule_gru
-from deepchem_graphsam.nn.segments import segment_max, segment_mean, take_rows
+from deepchem_graphsam.nn.largest import largest_of
+from deepchem_graphsam.nn.segments import segment_mean, take_rows
 
 BOOSTERS = ("sum-max", "sum", "mean", "max")
 KERNELS = ("add", "product", "mlp", "gru")
@@ -87,7 +87,8 @@ class GRUReadout(nn.Module):
     def forward(self, x: Tensor, batch: MolBatch) -> Tensor:
         """(A, d) to (A, 2d)."""
         return molecule_gru(self.gru, F.relu(x + self.bias),
-                            segment_max(x, batch.n_atoms), batch.sequences)
+                            largest_of(x, batch.mol_index, len(batch)),
+                            batch.sequences)
 
 
 class CMPNN(nn.Module):
@@ -179,14 +180,14 @@ class CMPNN(nn.Module):
         """(B, d) messages to (A, d)."""
         booster, target = self.config.booster, batch.bond_index[1]
         if booster == "max":
-            return largest_of(bond, target, batch.entering)
+            return largest_of(bond, target, len(batch.atoms))
         total = batch.entering(bond)
         if booster == "mean":
             degree = torch.bincount(target, minlength=len(total))
             return total / degree.clamp(min=1)[:, None]
         if booster == "sum":
             return total
-        return total * largest_of(bond, target, batch.entering)
+        return total * largest_of(bond, target, len(total))
 
     def head(self, d_in: int, n_outputs: int) -> nn.Sequential:
         """The release's head: (M, d_in) to (M, n_outputs)."""

@@ -19,8 +19,9 @@ from deepchem_graphsam.data.batch import MolBatch
 from deepchem_graphsam.nn.activations import Mish, mish
 from deepchem_graphsam.nn.blocks import BlockGroup
 from deepchem_graphsam.nn.gru import molecule_gru
+from deepchem_graphsam.nn.largest import largest_of
 from deepchem_graphsam.nn.norms import ScaleNorm, StandardNorm
-from deepchem_graphsam.nn.segments import segment_max, segment_mean, take_rows
+from deepchem_graphsam.nn.segments import segment_mean, take_rows
 
 __all__ = ["PRESETS", "CoMPT", "CoMPTConfig"]
 
@@ -161,7 +162,7 @@ class RecurrentReadout(nn.Module):
 
     def forward(self, x: Tensor, batch: MolBatch) -> Tensor:
         """(A, d) to (M, d)."""
-        initial = segment_max(mish(x + self.bias), batch.n_atoms)
+        initial = largest_of(mish(x + self.bias), batch.mol_index, len(batch))
         states = molecule_gru(self.gru, x, initial, batch.sequences)
         return segment_mean(mish(self.output(states)), batch.mol_index,
                             batch.n_atoms)

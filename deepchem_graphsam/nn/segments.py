@@ -1,4 +1,4 @@
-"""Gathers of packed rows, and sums and maxima over the rows of each molecule."""
+"""Gathers of packed rows, and means over the rows of each molecule."""
 
 from __future__ import annotations
 
@@ -59,18 +59,6 @@ def segment_mean(x: Tensor, mol_index: Tensor, n_atoms: Tensor) -> Tensor:
     """
     total = x.new_zeros(len(n_atoms), x.shape[1]).index_add(0, mol_index, x)
     return total / n_atoms[:, None]
-
-
-def segment_max(x: Tensor, n_atoms: Tensor) -> Tensor:
-    """Maximum over the rows of each molecule, (A, d) to (M, d).
-
-    Examples
-    --------
-    >>> segment_max(torch.tensor([[1.], [2.], [4.]]), torch.tensor([1, 2]))
-    tensor([[1.],
-            [4.]])
-    """
-    return torch.segment_reduce(x, "max", lengths=n_atoms, axis=0)
 
 
 def padded(x: Tensor, mol_index: Tensor, place: Tensor, n_molecules: int,

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 _CHUNK = 1 << 14  # elements that one thread works on at a time
+_FEW = 1 << 17  # elements that are done before a pool of threads is awake
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 # Sums may be reordered and products contracted; NaN and infinity keep their meaning.
 _MATHS = {"reassoc", "contract", "nsz", "arcp"}
@@ -47,8 +48,8 @@ _inner = njit(fastmath=_MATHS, error_model="numpy", cache=True)
 def _outer(function: Any) -> tuple[Any, Any]:
     """The function for one thread, and for several.
 
-    The second has a pool of threads, which wait busily: not to be woken where torch has been
-    told to keep to one.
+    The second has a pool of threads, which wait busily: not to be woken for little, nor where
+    torch has been told to keep to one.
     """
     alone = FunctionType(function.__code__, function.__globals__,
                          f"{function.__name__}_alone")
@@ -202,12 +203,13 @@ def _run(function: tuple[Any, Any], lists: Sequence[Sequence[Tensor]],
          scale: float) -> Any:
     """Run a compiled function on the chunks and addresses of these tensors."""
     alone, together = function
-    chunks = _chunks(tuple(t.numel() for t in lists[0]))
+    sizes = tuple([t.numel() for t in lists[0]])
+    chunks = _chunks(sizes)
     addresses = np.array([[t.data_ptr() for t in tensors] for tensors in lists],
                          dtype=np.int64)
     number = _DTYPES[lists[0][0].dtype](scale)
     threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    if threads == 1:
+    if threads == 1 or sum(sizes) < _FEW:
         return alone(chunks, addresses, number)
     with _ONE_AT_A_TIME:
         numba.set_num_threads(threads)

@@ -149,9 +149,10 @@ class ReleasedGraphSAM(GraphSAM):
     def _gradient(self, closure: Closure | None, cost: float = 1) -> Tensor:
         loss = super()._gradient(closure, cost)
         if self.loss_weighted_gradient and self.perturbs:  # and so no anchor
+            weight = _mean_over_processes(loss)
             for p in self._parameters():
                 if p.grad is not None:
-                    p.grad.mul_(loss)
+                    p.grad.mul_(weight)
         return loss
 
     def attach(self, *modules: nn.Module, **options: Any) -> Self:
@@ -167,6 +168,16 @@ class ReleasedGraphSAM(GraphSAM):
                 "the loss that loss_weighted_gradient multiplies by is known with a "
                 "closure only: set it to False, or give step a closure")
         return super().attach(*modules, **options)
+
+
+def _mean_over_processes(loss: Tensor) -> Tensor:
+    """All processes have the mean gradient, and must multiply it by the same."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return loss
+    mean = loss.clone()
+    distributed.all_reduce(mean)
+    return mean / distributed.get_world_size()
 
 
 def _length(part: Tensor) -> Tensor:

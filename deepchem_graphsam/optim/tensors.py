@@ -179,8 +179,7 @@ def lerp_(targets: list[Tensor], ends: list[Tensor], weight: Tensor) -> Tensor:
 
 def reciprocal_or_zero(norm: Tensor) -> Tensor:
     """``1 / norm``, and 0 where the norm is 0: no direction, no step along it."""
-    return torch.where(norm > 0, norm,
-                       torch.ones_like(norm)).reciprocal() * (norm > 0)
+    return norm.reciprocal().nan_to_num_(nan=math.nan, posinf=0.0)
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
