@@ -1,7 +1,12 @@
 """Fixtures every test may use: the shared data, when this machine has it."""
 
-import logging
 import os
+
+# Before torch is there: by default its threads wait busily for each other, and where another
+# process wants the processor too, a test of small tensors takes minutes instead of seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import logging
 import shutil
 import sys
 from pathlib import Path
