@@ -56,15 +56,16 @@ class Move:
 
         `places` has, or is given, where each parameter is saved.
         """
-        known = {p: direction.parts[p] for p in params if p in direction.parts}
+        known, parts = [], []
+        for p in params:
+            part = direction.parts.get(p)
+            if part is not None:
+                known.append(p)
+                parts.append(part)
         saved = None
         if places is not None:
-            for p in known:
-                if p not in places:
-                    places[p] = torch.empty_like(p)
-            saved = [places[p] for p in known]
-        return cls(list(known), tensors.like(known.values(), known), scale,
-                   saved)
+            saved = [_place(places, p) for p in known]
+        return cls(known, tensors.like(parts, known), scale, saved)
 
     def make(self) -> None:
         """Away, by `scale` times the parts."""
@@ -79,6 +80,13 @@ class Move:
             tensors.add_scaled_(self.params, self.parts, -self.scale)
         else:
             tensors.copy_(self.params, self.saved)
+
+
+def _place(places: dict[Tensor, Tensor], p: Tensor) -> Tensor:
+    place = places.get(p)
+    if place is None:
+        place = places[p] = torch.empty_like(p)
+    return place
 
 
 def make_room(kept: dict[Tensor, Tensor], direction: Direction) -> None:
