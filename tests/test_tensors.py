@@ -95,3 +95,21 @@ def test_without_numba_everything_works():
             "for _ in range(3): o.step(closure)\n"
             "assert w.isfinite().all() and (w < 1).all()")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    """A run that goes on with fewer threads goes on the same."""
+    passes = pytest.importorskip("deepchem_graphsam.optim.passes")
+    generator = torch.Generator().manual_seed(0)
+    x, y = ([torch.randn(777_777, generator=generator, dtype=torch.float64)]
+            for _ in range(2))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            average = [x[0].clone()]
+            found.append((passes.sum_of_squares(x),
+                          passes.lerp_(average, y, 0.1), average[0].tolist()))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

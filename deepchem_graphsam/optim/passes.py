@@ -96,6 +96,15 @@ def _square_part(source: Any, like: Any) -> Any:
     return squares
 
 
+@_inner
+def _total(squares: Any) -> Any:
+    """The sum in one order, whichever threads did the parts: a seed repeats every bit."""
+    total = 0.0
+    for square in squares:
+        total += square
+    return total
+
+
 @_outer
 def _move(chunks: Any, addresses: Any, scale: Any) -> None:
     for i in prange(len(chunks)):
@@ -113,19 +122,20 @@ def _copy(chunks: Any, addresses: Any, like: Any) -> None:
 
 @_outer
 def _average(chunks: Any, addresses: Any, weight: Any) -> Any:
-    squares = 0.0
+    squares = np.empty(len(chunks))
     for i in prange(len(chunks)):
-        squares += _average_part(_part(addresses[0], chunks[i], weight),
-                                 _part(addresses[1], chunks[i], weight), weight)
-    return squares
+        squares[i] = _average_part(_part(addresses[0], chunks[i], weight),
+                                   _part(addresses[1], chunks[i], weight),
+                                   weight)
+    return _total(squares)
 
 
 @_outer
 def _squares(chunks: Any, addresses: Any, like: Any) -> Any:
-    squares = 0.0
+    squares = np.empty(len(chunks))
     for i in prange(len(chunks)):
-        squares += _square_part(_part(addresses[0], chunks[i], like), like)
-    return squares
+        squares[i] = _square_part(_part(addresses[0], chunks[i], like), like)
+    return _total(squares)
 
 
 @lru_cache(maxsize=64)
