@@ -142,6 +142,13 @@ def test_a_bar_a_log_or_silence(capfd, caplog):
         word in lines[0] for word in ("loss", "valid", "graphs/s", "s left"))
 
 
+def test_a_notebook_shows_a_bar(capfd, monkeypatch):
+    """Its standard error is no terminal, and it shows no log; IPython sets ``sys.ps1``."""
+    monkeypatch.setattr("sys.ps1", "In : ", raising=False)
+    model().fit(dataset(), nb_epoch=2)
+    assert "4/4" in capfd.readouterr().err
+
+
 def test_tensorboard_and_wandb_get_losses_and_scores(tmp_path):
     pytest.importorskip("tensorboard")
 

@@ -206,7 +206,8 @@ class SharpnessAwareFit(Batched, Scored, Stored):
         patience: int, optional
             stop after so many epochs without a better score
         progress: bool, optional
-            a progress bar; None shows one on a terminal and logs elsewhere
+            a progress bar; None shows one on a terminal and in a notebook, and
+            logs elsewhere
 
         Returns
         -------

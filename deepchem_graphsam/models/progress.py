@@ -13,12 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """A bar on a terminal, a log line per epoch elsewhere, or nothing.
+    """A bar on a terminal or in a notebook, a log line per epoch elsewhere, or nothing.
 
     Parameters
     ----------
     show: bool, optional
-        None shows a bar if standard error is a terminal, and logs otherwise;
+        None shows a bar where a person sees it, on a terminal or in an interactive
+        session such as a notebook, and logs elsewhere;
         True shows a bar anyhow; False is silent
     total: int, optional
         steps to come, where it is known
@@ -30,12 +31,12 @@ class Progress:
                  show: bool | None,
                  total: int | None = None,
                  done: int = 0) -> None:
-        terminal = sys.stderr.isatty()
-        self._logs = show is None and not terminal
+        seen = sys.stderr.isatty() or hasattr(sys, "ps1")
+        self._logs = show is None and not seen
         self._bar = tqdm(total=total,
                          initial=done,
                          unit="step",
-                         disable=not (terminal if show is None else show),
+                         disable=not (seen if show is None else show),
                          dynamic_ncols=True)
         self._notes: dict[str, str] = {}
         self._left = None if total is None else total - done
