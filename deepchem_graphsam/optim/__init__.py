@@ -61,7 +61,7 @@ STRATEGIES: Registry[Strategy] = Registry(
             Strategy(SAM, "2", "1",
                      "a fresh perturbation at every step (Foret 2021)"),
         "asam":
-            Strategy(ASAM, "2", "2",
+            Strategy(ASAM, "2", "1",
                      "SAM with a neighbourhood that scales (Kwon 2021)"),
         "sam-one":
             Strategy(SAMOne, "1", "2",

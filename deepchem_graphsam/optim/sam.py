@@ -27,8 +27,7 @@ class SAM(SharpnessAware):
     :math:`T = |\theta| + \eta` on weights and 1 on biases and norms,
     :math:`\hat\epsilon = \rho\,T^2 g / \|T g\|_2`.
 
-    Passes per step: 2. Extra memory: one copy of the weights (none if `lean`;
-    one more if `adaptive`).
+    Passes per step: 2. Extra memory: one copy of the weights (none if `lean`).
 
     Parameters
     ----------
@@ -97,20 +96,26 @@ class SAM(SharpnessAware):
         return loss
 
     def _scaled(self, gradient: Direction) -> Direction:
-        """``T² g``, and as its norm ``‖T g‖``: ``rho`` then has ASAM's meaning."""
-        once, twice = {}, {}
-        for p, g in gradient.parts.items():
-            adapts = p.dim() > 1 or self.adapt_vectors
-            scale = p.abs() + self.eta if adapts else torch.ones_like(p)
-            once[p] = g * scale
-            twice[p] = once[p] * scale
-        return Direction(twice, tensors.global_norm(list(once.values())))
+        """``T² g``, and as its norm ``‖T g‖``: ``rho`` then has ASAM's meaning.
+
+        In the place of the gradient, which nobody reads again.
+        """
+        self._multiply(gradient)
+        norm = tensors.global_norm(list(gradient.parts.values()))
+        self._multiply(gradient)
+        return Direction(gradient.parts, norm)
+
+    def _multiply(self, gradient: Direction) -> None:
+        """By T: each element by ``|θ| + eta``."""
+        for p, part in gradient.parts.items():
+            if p.dim() > 1 or self.adapt_vectors:
+                part.mul_(p.abs().add_(self.eta))
 
 
 class ASAM(SAM):
     """`SAM` with ``adaptive=True`` and the radius that suits it, 0.5.
 
-    Passes per step: 2. Extra memory: two copies of the weights.
+    Passes per step: 2. Extra memory: one copy of the weights (none if `lean`).
 
     Parameters
     ----------
