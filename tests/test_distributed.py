@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from deepchem_graphsam.optim import STRATEGIES
+from deepchem_graphsam.optim import STRATEGIES, SampleClosure
 
 STEPS, RANKS = 12, 2
 OPTIONS = {
@@ -19,6 +19,9 @@ OPTIONS = {
     "ae-sam": {
         "total_steps": STEPS
     },
+    "esam": {
+        "gamma": 1.0
+    },
     "graphsam": {
         "anchor_every": 5
     },
@@ -26,8 +29,7 @@ OPTIONS = {
         "anchor_every": 5
     },
 }
-# ESAM chooses samples, each process among its own.
-NAMES = [*(name for name in STRATEGIES if name != "esam"), "graphsam attached"]
+NAMES = [*STRATEGIES, "graphsam attached"]
 
 
 def network():
@@ -45,20 +47,16 @@ def batch(t, rank=None):
 def train(name, model, rank=None, **more):
     """Weights after `STEPS` steps."""
     strategy, _, attached = name.partition(" ")
+    options = {**OPTIONS.get(name, {}), **more}
     optimizer = STRATEGIES[strategy].build(
-        torch.optim.Adam(model.parameters(), lr=1e-2), **OPTIONS.get(name, {}),
-        **more)
+        torch.optim.Adam(model.parameters(), lr=1e-2), **options)
     if attached:
         optimizer.attach(model)
     for t in range(STEPS):
         x, y = batch(t, rank)
-
-        def closure(x=x, y=y):
-            optimizer.zero_grad()
-            loss = ((model(x) - y)**2).mean()
-            loss.backward()
-            return loss
-
+        closure = SampleClosure(optimizer,
+                                lambda rows, x=x, y=y:
+                                ((model(x[rows]) - y[rows])**2).mean(1))
         if attached:
             closure()
             optimizer.step()
@@ -79,6 +77,10 @@ def work(rank, directory):
     for name in ("sam", "graphsam"):
         model = DistributedDataParallel(network())
         found[f"{name}-local"] = train(name, model, rank, no_sync=model.no_sync)
+    found["esam-chooses"] = train("esam",
+                                  DistributedDataParallel(network()),
+                                  rank,
+                                  gamma=0.5)
     torch.save(found, f"{directory}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -110,6 +112,13 @@ def test_local_perturbations_give_equal_weights_and_another_result(
     local = f"{name}-local"
     assert torch.equal(weights[0][local], weights[1][local])
     assert not torch.allclose(weights[0][local], weights[0][name])
+
+
+def test_esam_chooses_among_the_samples_of_each_process(weights):
+    """So it is not ESAM of the joint batch, but one network all the same."""
+    assert torch.equal(weights[0]["esam-chooses"], weights[1]["esam-chooses"])
+    joint = train("esam", network(), gamma=0.5)
+    assert not torch.allclose(weights[0]["esam-chooses"], joint)
 
 
 def test_local_sam_is_m_sharpness(weights):
