@@ -66,9 +66,11 @@ def main():
 
 def compare(arguments):
     """All runs that the output file does not have yet, then the speed of each network."""
-    content = {"script": Path(__file__).name, "runs": [], "speed": {}}
+    content = {"runs": [], "speed": {}}
     if arguments.output.exists():
         content = json.loads(arguments.output.read_text())
+    content["script"] = Path(__file__).name
+    content["page"] = "../baselines.md"
     content["request"] = {
         key: value
         for key, value in vars(arguments).items()

@@ -17,6 +17,7 @@ from small import SMILES, dataset, model, weights
 
 from deepchem_graphsam._host import dc
 from deepchem_graphsam.models import SharpnessAwareFit
+from deepchem_graphsam.models.files import write_json
 from deepchem_graphsam.optim import SAM, GraphSAM
 
 LONG_RUN = Path(__file__).with_name("long_run.py")
@@ -121,6 +122,16 @@ def test_a_validation_set_without_a_score_is_refused():
     one_class = dc.data.NumpyDataset(data.X, np.zeros((12, 1)))
     with pytest.raises(ValueError, match="no value on the validation set"):
         model().fit(data, nb_epoch=1, valid=one_class, metric=AUC)
+
+
+def test_colleagues_may_read_what_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_json(tmp_path / "record.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o644
+    assert os.listdir(tmp_path) == ["record.json"]
 
 
 # --- what is seen meanwhile ------------------------------------------------------------

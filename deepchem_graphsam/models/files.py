@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +32,7 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
 
     Examples
     --------
+    >>> import tempfile
     >>> folder = tempfile.mkdtemp()
     >>> with atomic_write(f"{folder}/a.txt") as file:
     ...     _ = file.write(b"whole")
@@ -39,12 +40,11 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     ['a.txt']
     """
     path = Path(path)
-    temporary = None
+    # Not tempfile's, which only its owner may read, ever after.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent,
-                                             prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -52,8 +52,8 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        with suppress(OSError):  # it is not there
+            temporary.unlink()
 
 
 def write_tensors(path: Path | str, content: Any) -> None:
