@@ -107,9 +107,16 @@ def test_the_number_of_threads_changes_no_bit():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            average = [x[0].clone()]
-            found.append((passes.sum_of_squares(x),
-                          passes.lerp_(average, y, 0.1), average[0].tolist()))
+            average, moved = [x[0].clone()], [x[0].clone()]
+            saved, copied = ([torch.empty_like(x[0])] for _ in range(2))
+            passes.move_(moved, y, saved, 0.1)
+            passes.copy_(copied, moved)
+            found.append(
+                (passes.sum_of_squares(x), passes.lerp_(average, y, 0.1),
+                 torch.cat(average + saved + copied)))
     finally:
         torch.set_num_threads(before)
-    assert found[0] == found[1] == found[2]
+    torch.testing.assert_close(found[0][2][-777_777:], x[0] + 0.1 * y[0])
+    for squares, average_squares, everything in found[1:]:
+        assert (squares, average_squares) == found[0][:2]
+        assert torch.equal(everything, found[0][2])
