@@ -10,13 +10,12 @@ file: the same command goes on where it was stopped.
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from compare_strategies import _commit
+from compare_strategies import machine
 
 from deepchem_graphsam import GraphSAMModel
 from deepchem_graphsam._host import dc
@@ -87,13 +86,7 @@ def main():
         "epochs": arguments.epochs,
         "command": "python examples/released_code.py"
     }
-    content["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "deepchem": dc.__version__,
-        "commit": _commit()
-    }
+    content["machine"] = machine()
     done = {(r["run"], r["seed"]) for r in content["runs"]}
     for seed in range(arguments.seeds):
         for name in arguments.runs:

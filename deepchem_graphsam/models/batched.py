@@ -22,9 +22,7 @@ class Batched(TorchModelMixin):
         """The loss of a batch, as ``TorchModel`` computes it."""
         with self._autocast():
             if isinstance(self, dc.models.torch_models.ModularTorchModel):
-                if isinstance(inputs, list) and len(inputs) == 1:
-                    inputs = inputs[0]
-                return self.loss_func(inputs, labels, weights)
+                return self.loss_func(_alone(inputs), labels, weights)
             return loss(self._outputs(inputs), labels, weights)
 
     def _sample_losses(self, inputs: Any, labels: Any, weights: Any,
@@ -99,9 +97,7 @@ class Batched(TorchModelMixin):
 
     def _outputs(self, inputs: Any) -> list[Tensor]:
         """What the network gives and the loss is computed from."""
-        if isinstance(inputs, list) and len(inputs) == 1:
-            inputs = inputs[0]
-        outputs = self.model(inputs)
+        outputs = self.model(_alone(inputs))
         if isinstance(outputs, Tensor):
             outputs = [outputs]
         if self._loss_outputs is not None:
@@ -112,3 +108,10 @@ class Batched(TorchModelMixin):
         return torch.autocast(self.device.type,
                               dtype=self.autocast,
                               enabled=self.autocast is not None)
+
+
+def _alone(inputs: Any) -> Any:
+    """A list of one input is handed to the network as that input."""
+    if isinstance(inputs, list) and len(inputs) == 1:
+        return inputs[0]
+    return inputs

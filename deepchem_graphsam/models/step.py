@@ -42,17 +42,18 @@ class StepClosure:
         self.batches = batches
         self.ids = ids
         self.check = check
+        self.shares = self._shares(batches)
 
     def __call__(self, rows: Tensor | None = None) -> Tensor:
         """A pass over some samples, counted through the batches, or over all."""
-        batches, ids = self.batches, self.ids
+        batches, shares, ids = self.batches, self.shares, self.ids
         if rows is not None:
             batches, ids = self._chosen(rows)
+            shares = self._shares(batches)
         self.optimizer.zero_grad()
         losses = [
             self._close(self.model._batch_loss(*batch, self.loss), share, names)
-            for batch, share, names in zip(
-                batches, self._shares(batches), ids, strict=True)
+            for batch, share, names in zip(batches, shares, ids, strict=True)
         ]
         return _sum(losses)
 
@@ -62,7 +63,7 @@ class StepClosure:
             self.optimizer.zero_grad()
         losses, each = [], []
         for batch, share, names in zip(self.batches,
-                                       self._shares(self.batches),
+                                       self.shares,
                                        self.ids,
                                        strict=True):
             loss, own = self.model._sample_losses(*batch, self.loss)
